@@ -21,7 +21,7 @@ def tell_change(change: str, settings: "Settings", *, as_json: bool = False, **f
     record_change(change, settings)
 
 
-def record_change(change: str, settings: "Settings") -> None:
+def record_change(change: str, settings: "Settings | None") -> None:
     """Record a sentence that says what was changed where the configuration keeps an audit log.
 
     The change has been made: a log that can't be written is a warning. Names may be in the sentence, secrets never.
@@ -32,10 +32,10 @@ def record_change(change: str, settings: "Settings") -> None:
     from authproxy.principal import Principal
     from authproxy.wiring.audit import make_sinks
 
-    section = settings.audit
+    section = None if settings is None else settings.audit
     if section is None:
         return
-    event = Event(EventKind.ADMIN_CHANGE, Principal(_who(), source="shell"), reason=change)
+    event = Event(EventKind.ADMIN_CHANGE, Principal(operator(), source="shell"), reason=change)
     try:
         # The standard output that a server's lines go to is not the one of this command.
         audits = [AuditLog(sink) for sink in make_sinks(section) if sink.name != "stdout"]
@@ -49,7 +49,7 @@ def record_change(change: str, settings: "Settings") -> None:
             typer.echo(f"authproxy: warning: the change is not in the audit log ({audit.name})", err=True)
 
 
-def _who() -> str:
+def operator() -> str:
     """The login name of the operator on this machine, also under sudo."""
     try:
         return os.environ.get("SUDO_USER") or getpass.getuser()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.audited import record_change
 from authproxy.cli.examples import examples
 from authproxy.cli.gc_report import progress_words, show_dry_run, show_run, write_json
 from authproxy.cli.json_output import AsJson
@@ -83,15 +84,17 @@ def gc(
     """
     if sum((dry_run, enable, disable, bool(purge))) > 1:
         raise typer.BadParameter("--dry-run, --enable, --disable and --purge exclude each other")
+    if (enable or disable or purge) and (now or delete_untagged or throttle):
+        raise typer.BadParameter("--now, --delete-untagged and --throttle are of a run: leave them out")
     settings, root = find_local(named_config(config, config_option), storage)
     how = _How(delete_untagged=delete_untagged, ends_trash=now, throttle=throttle, as_json=as_json)
     if (enable or disable or purge) and is_read_only(settings):
         raise StartError("storage.maintenance.readonly is on, so nothing may be written; turn it off first")
     act_as_owner(root)
     if enable or disable:
-        _switch(root, is_on=enable, as_json=as_json)
+        _switch(root, settings, is_on=enable, as_json=as_json)
     elif purge:
-        _purge(root, purge, as_json=as_json)
+        _purge(root, settings, purge, as_json=as_json)
     else:
         _run(settings, root, how, is_dry=dry_run)
 
@@ -219,10 +222,11 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
     return collected
 
 
-def _switch(root: Path, *, is_on: bool, as_json: bool) -> None:
+def _switch(root: Path, settings: "Settings | None", *, is_on: bool, as_json: bool) -> None:
     import asyncio
 
     asyncio.run(_write_switch(root, is_on=is_on))
+    record_change(f"turned collection {'on' if is_on else 'off'}: {root}", settings)
     if as_json:
         typer.echo(json.dumps({"storage": str(root), "enabled": is_on}))
     elif is_on:
@@ -247,7 +251,7 @@ async def _write_switch(root: Path, *, is_on: bool) -> None:
             await driver.delete(state_layout.gc_enabled())
 
 
-def _purge(root: Path, digests: list[str], *, as_json: bool) -> None:
+def _purge(root: Path, settings: "Settings | None", digests: list[str], *, as_json: bool) -> None:
     import asyncio
 
     from authproxy.digest import parse_digest
@@ -261,12 +265,13 @@ def _purge(root: Path, digests: list[str], *, as_json: bool) -> None:
         raise typer.BadParameter("content is stored by sha256 digests: name that one", param_hint="--purge")
     for digest in wanted:
         purged = asyncio.run(_purge_one(root, digest))
+        where = ", ".join(purged.repositories) or "no repository"
+        record_change(f"purged {digest} from {where}", settings)
         if as_json:
             typer.echo(json.dumps({"digest": str(digest), **asdict(purged)}, ensure_ascii=False))
         elif not purged.is_gone:
             typer.echo(f"{digest} was pushed again meanwhile, and is there")
         else:
-            where = ", ".join(purged.repositories) or "no repository"
             typer.echo(f"{digest} is gone: {in_words(purged.bytes)}, from {where}")
 
 

@@ -29,13 +29,14 @@ StorageOption: TypeAlias = Annotated[
 ]
 
 # What commands import only when they need it: these packages as a whole, and modules of others.
-_LATE_PACKAGES = ("authproxy.storage", "authproxy.registry", "authproxy.maintenance")
+_LATE_PACKAGES = ("authproxy.audit", "authproxy.storage", "authproxy.registry", "authproxy.maintenance")
 _LATE_MODULES = (
     "asyncio",
     "concurrent.futures.thread",
     "encodings.ascii",
     "authproxy.cli.registry_run",
     "authproxy.log.configure",
+    "authproxy.wiring.audit",
     "authproxy.wiring.collection",
 )
 

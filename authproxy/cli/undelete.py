@@ -1,12 +1,12 @@
 """`authproxy undelete`: bring back what was deleted or collected, as long as it is in the trash."""
 
-import getpass
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from authproxy.cli.audited import operator, record_change
 from authproxy.cli.examples import examples
 from authproxy.cli.json_output import AsJson
 from authproxy.cli.local_storage import StorageOption, act_as_owner, find_local, is_read_only, opened
@@ -50,13 +50,15 @@ def undelete(
     settings, root = find_local(config, storage)
     if not shows and is_read_only(settings):
         raise StartError("storage.maintenance.readonly is on, so nothing may be restored; turn it off first")
-    by = getpass.getuser()
+    by = operator()
     act_as_owner(root)
     if shows:
         asyncio.run(_list(root, repository, as_json=as_json))
         return
     assert repository is not None
-    _tell(repository, asyncio.run(_restore(root, repository, what, by)), as_json=as_json)
+    restored = asyncio.run(_restore(root, repository, what, by))
+    record_change(f"restored {name}: {_counts(restored)}", settings)
+    _tell(repository, restored, as_json=as_json)
 
 
 def _parse(name: str) -> "tuple[Repository, Tag | Digest | None]":
@@ -102,12 +104,14 @@ def _tell(repository: "Repository", restored: "Restored", *, as_json: bool) -> N
             typer.echo(f"{repository}:{tag} was pushed again since, and stays as it is")
         for digest in sorted(restored.missing):
             typer.echo(f"{repository}@{digest} is gone: push it again", err=True)
-        typer.echo(
-            f"restored {counted(len(restored.manifests), 'manifest')}, {counted(len(restored.blobs), 'blob')} and"
-            f" {counted(len(restored.tags), 'tag')}"
-        )
+        typer.echo(f"restored {_counts(restored)}")
     if restored.missing:
         raise typer.Exit(1)
+
+
+def _counts(restored: "Restored") -> str:
+    manifests, blobs = counted(len(restored.manifests), "manifest"), counted(len(restored.blobs), "blob")
+    return f"{manifests}, {blobs} and {counted(len(restored.tags), 'tag')}"
 
 
 async def _list(root: Path, repository: "Repository | None", *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,8 @@ def opened_progress_file(path: Path | None) -> Iterator[ProgressFile]:
     except OSError as error:
         raise StartError(f"--resume {path}: {error.strerror}") from error
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise StartError(f"--resume {path}: it is not a file; name one, or a new one")
         yield ProgressFile(path, descriptor)
     finally:
         os.close(descriptor)

@@ -281,6 +281,26 @@ def test_a_purge_of_what_is_no_stored_digest_is_refused(root: Path, digest: str)
 
 def test_options_that_exclude_each_other_are_refused(root: Path) -> None:
     assert refused("gc", "--enable", "--dry-run", "--storage", str(root)).exit_code == 2
+    assert refused("gc", "--enable", "--now", "--storage", str(root)).exit_code == 2
+    assert refused("gc", "--purge", f"sha256:{'0' * 64}", "--delete-untagged", "--storage", str(root)).exit_code == 2
+
+
+def test_each_change_is_in_the_audit_log(root: Path, tmp_path: Path) -> None:
+    config, log, users = tmp_path / "config.yml", tmp_path / "audit.log", tmp_path / "htpasswd"
+    users.touch()
+    config.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\naudit: {{file: {{path: {log}}}}}\n"
+        f"auth: {{htpasswd: {{realm: r, path: {users}}}}}\n"
+    )
+    gc("gc", "--enable", str(config))
+    gc("gc", "--purge", f"sha256:{'0' * 64}", str(config))
+    gc("gc", "--disable", str(config))
+    reasons = [json.loads(line)["reason"] for line in log.read_text().splitlines()]
+    assert reasons == [
+        f"turned collection on: {root}",
+        f"purged sha256:{'0' * 64} from no repository",
+        f"turned collection off: {root}",
+    ]
 
 
 @pytest.mark.parametrize("name", ["UPPER", "team/app@x", "team/app:-"])

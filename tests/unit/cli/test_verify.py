@@ -153,6 +153,7 @@ REFUSED = [
     ("a repair that is none", ["--repair", "--dry-run"], "--repair writes: leave out one of the two"),
     ("no storage", ["--storage", "/proc"], "holds no registry's content"),
     ("a link as a file of progress", ["--resume", "link"], "--resume link: "),
+    ("a device as a file of progress", ["--resume", "/dev/null"], "it is not a file"),
 ]
 
 
