@@ -16,7 +16,7 @@ from authproxy.maintenance.gc.options import Untagged
 from authproxy.maintenance.gc.sweep import Superseded
 from authproxy.maintenance.retention.deleting import StoreDeleter
 from authproxy.maintenance.retention.run import carry_out, load_retention
-from authproxy.maintenance.ticks import Ticks, tick_for
+from authproxy.maintenance.ticks import Ticks
 from authproxy.reference import Repository
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
@@ -58,7 +58,7 @@ async def main() -> None:
     root, grace_s, trash_s, policies = sys.argv[1:]
     driver = FilesystemDriver(Path(root), threads=2)
     options = CollectOptions(float(grace_s), float(trash_s), Untagged.REMOVE)
-    ticks = Ticks(Records(driver), tick_s=tick_for(min(options.grace_s, options.trash_s)))
+    ticks = Ticks(Records(driver), tick_s=options.tick_s)
     while True:
         await collect(driver, options, ticks)
         await retain(driver, Path(policies))

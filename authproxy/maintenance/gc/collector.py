@@ -51,6 +51,11 @@ class CollectOptions:
     uploads_age: timedelta | None = None
     """How long ago an upload must have begun to be abandoned. None: uploads stay."""
 
+    @property
+    def tick_s(self) -> float:
+        """How long a tick should be, so that neither time ends late."""
+        return tick_for(min(self.grace_s, self.trash_s or self.grace_s))
+
 
 @dataclass(slots=True)
 class Collected:
@@ -128,7 +133,7 @@ class Collector:
         self._records = Records(driver)
         self._trash = Trash(driver)
         self._pace = pace or Pace()
-        self._ticks = ticks or Ticks(self._records, tick_s=tick_for(min(options.grace_s, options.trash_s)))
+        self._ticks = ticks or Ticks(self._records, tick_s=options.tick_s)
         self._folder = folder
         self._now = now
         self._progress = progress

@@ -15,7 +15,7 @@ from authproxy.log.alarms import sound
 from authproxy.maintenance.gc.collector import CollectOptions, Collector, StorageSpace
 from authproxy.maintenance.gc.pace import Pace
 from authproxy.maintenance.jobs import Job, Jobs
-from authproxy.maintenance.ticks import Ticks, tick_for
+from authproxy.maintenance.ticks import Ticks
 from authproxy.metrics.families import GC_REMOVED_BYTES, GC_REMOVED_LINKS, UPLOADS_PURGED
 from authproxy.metrics.metrics import Metrics
 from authproxy.storage import state_layout
@@ -58,7 +58,7 @@ class GarbageCollection:
         self._driver = driver
         self._options = options
         self._records = Records(driver)
-        self._tick_s = tick_for(min(options.grace_s, options.trash_s or options.grace_s))
+        self._tick_s = options.tick_s
         self._pace = pace
         self._retention = retention
         self._has_retention = has_retention

@@ -7,7 +7,7 @@ when, docs/explanation/garbage-collection.md says.
 import asyncio
 import re
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -34,9 +34,6 @@ from authproxy.registry.gc_marks import Kind, mark_of
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver
 from authproxy.storage.layout import StorePath
-
-# Digests that live trash records hold: those under which content is stored.
-Held: TypeAlias = Callable[[], AsyncIterator[Digest]]
 
 # Records between two turns of others.
 TURN = 512
@@ -100,12 +97,11 @@ async def mark(
     driver: Driver,
     options: MarkingOptions | None = None,
     *,
-    held: Held | None = None,
     pace: Pace | None = None,
     folder: Path | None = None,
     progress: Callable[[Totals], object] = lambda _: None,
 ) -> Marking:
-    """Mark a whole storage. `held`: what live trash records hold; `folder`: for temporary files.
+    """Mark a whole storage. `folder`: for temporary files.
 
     `progress` is called with the counts so far, after each repository and each thousand blobs. Raises Incomplete where
     anything can't be read: then nothing may be collected. Raises OSError where a temporary file can't be written.
@@ -119,7 +115,7 @@ async def mark(
         async for found in find_all(reader):
             await RepositoryMarking(reader, found, findings, options, folder).run()
             progress(findings.totals)
-        await _keep_others(reader, findings, held)
+        await _keep_damaged(reader, findings)
         await _decide_bytes(reader, findings, options, blobs)
         if reader.reads.foreign_names:
             findings.notice("", f"{reader.reads.foreign_names} names that are not UTF-8 were not looked into")
@@ -157,12 +153,8 @@ async def _list_blobs(
                 progress(totals)
 
 
-async def _keep_others(reader: StoreReader, findings: Findings, held: Held | None) -> None:
-    """What the trash holds, and what is in quarantine."""
-    if held is not None:
-        async for digest in held():
-            if digest.algorithm == "sha256":
-                findings.keep(bytes.fromhex(digest.hex))
+async def _keep_damaged(reader: StoreReader, findings: Findings) -> None:
+    """What is in quarantine."""
     async for names in reader.names(state_layout.quarantine("sha256")):
         for name in filter(_HEX.fullmatch, names):
             findings.keep(bytes.fromhex(name))
@@ -217,4 +209,4 @@ def _count(
     return link
 
 
-__all__ = ["Held", "Incomplete", "Marking", "mark"]
+__all__ = ["Incomplete", "Marking", "mark"]

@@ -21,8 +21,6 @@ class MarkingOptions:
     """The rules of one marking."""
 
     untagged: Untagged = Untagged.KEEP
-    histories: bool = False
-    """Keep each manifest that a tag has pointed at (`_manifests/tags/<tag>/index`)."""
     empty_is_absent: bool = False
     """An empty link is a deleted one: in storages without conditional deletes. Elsewhere it is damage."""
     is_new: Callable[[Repository, Digest], bool] = lambda _repository, _digest: False

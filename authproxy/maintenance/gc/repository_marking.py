@@ -205,8 +205,6 @@ class RepositoryMarking:
             links = await self._reader.contents([layout.tag_current(self._name, tag) for tag in tags])
             for tag, link in zip(tags, links, strict=True):
                 self._take_tag(tag, link)
-                if self._options.histories:
-                    await self._read_history(tag)
 
     def _take_tag(self, tag: Tag, link: bytes | None) -> None:
         if link is None or (not link and self._options.empty_is_absent):
@@ -219,20 +217,6 @@ class RepositoryMarking:
             self._add_root(digest, _FIRM, f"the tag {tag}")
         if cosign := _COSIGN.fullmatch(tag):
             self._add_root(Digest("sha256", cosign[1]), _SOFT, f"the tag {tag}")
-
-    async def _read_history(self, tag: Tag) -> None:
-        index = layout.tag_index(self._name, tag)
-        links = self._reader.links(
-            index,
-            lambda algorithm: layout.tag_index_links(self._name, tag, algorithm),
-            partial(layout.tag_index_link, self._name, tag),
-        )
-        async for batch in links:
-            for _, content in batch:
-                if (digest := find_digest(content)) is not None:
-                    self._add_root(digest, _SOFT, f"the history of {tag}")
-                elif content:
-                    self._keep_all(f"a link in the history of the tag {tag} is damaged")
 
     def _add_root(self, digest: Digest, firmness: bytes, what: str) -> None:
         if digest.algorithm == "sha256":
@@ -519,7 +503,7 @@ class RepositoryMarking:
         pairs = [(to_digest(note[:DIGEST_BYTES]), to_digest(note[DIGEST_BYTES:])) for note in notes]
         links = await self._reader.contents([layout.revision_link(self._name, referrer) for referrer, _ in pairs])
         for (referrer, subject), link in zip(pairs, links, strict=True):
-            if link is None:
+            if link is None or (not link and self._options.empty_is_absent):
                 self._findings.add_stray(Stray.NOTE, layout.referrer_link(self._name, subject, referrer))
 
     def _keep_all(self, why: str) -> None:

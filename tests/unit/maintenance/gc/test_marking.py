@@ -12,7 +12,7 @@ import pytest
 
 from authproxy.digest import Digest
 from authproxy.maintenance.gc.findings import Reason, Stray
-from authproxy.maintenance.gc.marking import Held, Incomplete, Marking, mark
+from authproxy.maintenance.gc.marking import Incomplete, Marking, mark
 from authproxy.maintenance.gc.options import MarkingOptions, Untagged
 from authproxy.oci import media_types
 from authproxy.reference import Repository, Tag
@@ -82,10 +82,10 @@ def read(marking: Marking) -> Found:
         return found
 
 
-async def find(store: GcStore, options: MarkingOptions = KEEP, held: Held | None = None) -> Found:
+async def find(store: GcStore, options: MarkingOptions = KEEP) -> Found:
     """Mark with ordinary runs and with tiny ones: both find the same."""
-    found = read(await mark(store.driver, options, held=held))
-    assert read(await mark(store.driver, replace(options, run=2), held=held)) == found
+    found = read(await mark(store.driver, options))
+    assert read(await mark(store.driver, replace(options, run=2))) == found
     return found
 
 
@@ -204,11 +204,10 @@ async def test_the_tag_of_cosign_may_name_a_manifest_that_is_gone(store: GcStore
     assert (found.is_nothing, found.kept_whole, found.notices) == (True, {}, [])
 
 
-async def test_the_history_of_a_tag_keeps_where_asked(store: GcStore) -> None:
+async def test_the_history_of_a_tag_keeps_nothing(store: GcStore) -> None:
     before = await store.push_image("before", "v1")
     await store.push_image("now", "v1")
     assert (await find(store, REMOVE)).revisions == of(APP, before.manifest)
-    assert (await find(store, replace(REMOVE, histories=True))).is_nothing
 
 
 async def test_what_is_new_is_kept_with_all_that_it_names(store: GcStore) -> None:
@@ -236,16 +235,6 @@ async def test_revived_bytes_are_kept_without_a_link(store: GcStore) -> None:
     marks = {mark_of(Kind.BYTES, None, orphan)}
     found = await find(store, replace(KEEP, is_revived=marks.__contains__))
     assert (found.layers, found.bytes) == (of(APP, orphan), set())
-
-
-async def test_what_the_trash_holds_keeps_its_bytes(store: GcStore) -> None:
-    deleted = await store.put_bytes(b"deleted")
-    gone = await store.put_bytes(b"gone")
-
-    async def held() -> AsyncIterator[Digest]:
-        yield deleted
-
-    assert (await find(store, held=held)).bytes == {gone}
 
 
 async def test_bytes_of_others_are_not_kept_by_naming_them(store: GcStore) -> None:
