@@ -118,7 +118,9 @@ class GarbageCollection:
         try:
             if await self.is_enabled():
                 return True
-            return self._retention is not None and look % LOOKS_AT_POLICIES == 0 and self._has_retention()
+            if self._retention is None or look % LOOKS_AT_POLICIES != 0:
+                return False
+            return await asyncio.to_thread(self._has_retention)
         except (StartError, OSError, Unavailable) as error:
             log.warning("whether there is something to collect can't be read", reason=str(error))
             return False

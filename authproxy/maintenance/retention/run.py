@@ -1,5 +1,6 @@
 """Retention from the policies to the deletions: what the job and `authproxy policy retention` do."""
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from authproxy.maintenance.retention.deleting import BY, KnownTag, RetentionDele
 from authproxy.maintenance.retention.plan import PlannedImage, RetentionPlan, find_removable, in_order, make_plan
 from authproxy.maintenance.retention.steady_clock import ClockLook, SteadyClock
 from authproxy.policy.load import Loaded, load_all
-from authproxy.policy.retention import Outcome, RetentionRefused, decide_retention
+from authproxy.policy.retention import Outcome, RetentionRefused, RetentionRule, decide_retention
 from authproxy.policy.retention_protection import find_protection
 from authproxy.policy.running_images import RunningImages, RunningImagesUnusable, read_running_images
 from authproxy.reference import Repository
@@ -52,14 +53,17 @@ class Retention:
         if not rules:
             return None
         contents = await read_contents(driver, repository, self.pull_times)
+        return await asyncio.to_thread(self._decide, contents, rules)  # a hundred thousand images take seconds
+
+    def _decide(self, contents: RepositoryContents, rules: Sequence[RetentionRule]) -> RetentionPlan:
         decided = decide_retention(
-            repository,
+            contents.repository,
             contents.images,
             rules,
             now=self.now,
             records_began=None if self.pull_times is None else self.pull_times.records_began(),
             running=self.running,
-            protection=find_protection(self.loaded.policies, repository, now=self.now.timestamp()),
+            protection=find_protection(self.loaded.policies, contents.repository, now=self.now.timestamp()),
         )
         return make_plan(contents, decided)
 
@@ -76,10 +80,11 @@ def load_retention(path: Path, pull_times: PullTimes | None, now: datetime, *, n
             if item.images == Path():
                 continue
             try:
-                found = running.setdefault(item.images, read_running_images(item.images, now=now))
+                if item.images not in running:
+                    running[item.images] = read_running_images(item.images, now=now)
             except RunningImagesUnusable as exc:
                 raise RetentionRefused(f"{item.place}: {exc}") from None
-            if item.hosts and not found.has_host(item.hosts):
+            if item.hosts and not running[item.images].has_host(item.hosts):
                 raise RetentionRefused(
                     f"{item.place}: {item.images}: names no image of {', '.join(sorted(item.hosts))}; correct hosts, or"
                     " leave it out"
@@ -101,7 +106,8 @@ async def carry_out(plan: RetentionPlan, deleter: RetentionDeleter) -> AsyncIter
     the errors of the storage.
     """
     removing = plan.with_outcome(Outcome.REMOVED)
-    removal = _Removal(plan.contents, find_removable(plan.contents, [one.retained.image for one in removing]), deleter)
+    removable = await asyncio.to_thread(find_removable, plan.contents, [one.retained.image for one in removing])
+    removal = _Removal(plan.contents, removable, deleter)
     async for removed in removal.remove([one for one in removing if one.retained.image.subject is None]):
         yield removed
     staying = {f"{one.algorithm}-{one.hex[:64]}" for one in plan.contents.manifests if one not in removal.deleted}
@@ -216,7 +222,7 @@ class RetentionJob:
 
     async def _load(self) -> tuple[Retention, ClockLook]:
         now = self._now()
-        retention = load_retention(self._policies, None, now)
+        retention = await asyncio.to_thread(load_retention, self._policies, None, now)
         if not retention.loaded.retention:
             return retention, ClockLook(now, now, "")
         look = await self._clock.note(now)

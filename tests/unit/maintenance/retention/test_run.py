@@ -9,11 +9,13 @@ import pytest
 
 from authproxy.digest import Digest, parse_digest
 from authproxy.maintenance.retention import deleting
+from authproxy.maintenance.retention import run as run_module
 from authproxy.maintenance.retention.deleting import StoreDeleter
 from authproxy.maintenance.retention.run import RetentionJob, carry_out, load_retention
 from authproxy.maintenance.retention.steady_clock import SteadyClock
 from authproxy.policy.load import PolicyError
 from authproxy.policy.retention import Outcome, RetentionRefused
+from authproxy.policy.running_images import RunningImages
 from authproxy.reference import Repository, Tag
 from authproxy.registry.history import Push, entry_of
 from authproxy.registry.links import to_link
@@ -481,3 +483,16 @@ async def test_dry_entries_remove_nothing(driver: Driver, registry: httpx.AsyncC
     assert plan is not None
     assert [(one.retained.outcome, one.frees > 100) for one in plan.images] == [(Outcome.DRY, True)]
     assert plan.frees == 0
+
+
+async def test_a_file_of_running_images_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+
+    def read(path: Path, *, now: datetime) -> RunningImages:
+        del now
+        reads.append(path)
+        return RunningImages(frozenset(), frozenset())
+
+    monkeypatch.setattr(run_module, "read_running_images", read)
+    load_retention(policies(tmp_path, "[{images: running}, {images: running, tags: [v*]}]"), None, days_on(0.01))
+    assert [path.name for path in reads] == ["running"]
