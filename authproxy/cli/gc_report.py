@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from authproxy.cli.output import counted, in_words
+from authproxy.cli.output import counted, in_hours, in_words
 
 if TYPE_CHECKING:
     from authproxy.maintenance.gc.collector import CollectOptions
@@ -35,7 +35,7 @@ def show_run(collected: "Fields", *, as_json: bool, is_quiet: bool) -> None:
     waits = collected["grace_left_s"]
     condemned = f"{collected['condemned']} links and blobs, {in_words(collected['condemned_bytes'])}"
     if collected["is_waiting"]:
-        typer.echo(f"nothing was read: {condemned}, wait for the end of their grace, in about {_hours(waits)}")
+        typer.echo(f"nothing was read: {condemned}, wait for the end of their grace, in about {in_hours(waits)}")
         return
     links = removed["revisions"] + removed["layers"]
     spared = f"; {removed['spared']} were asked for since, and stay" if removed["spared"] else ""
@@ -46,13 +46,8 @@ def show_run(collected: "Fields", *, as_json: bool, is_quiet: bool) -> None:
         typer.echo("nothing else was removed" if collected["uploads"] else "nothing was removed")
     if waits is not None:
         typer.echo(
-            f"condemned: {condemned}; a run after their grace of {_hours(waits)} removes what is not needed then"
+            f"condemned: {condemned}; a run after their grace of {in_hours(waits)} removes what is not needed then"
         )
-
-
-def _hours(seconds: float) -> str:
-    hours = seconds / 3600
-    return f"{hours:.0f} h" if hours >= 2 else f"{max(1, round(seconds / 60))} min"  # noqa: PLR2004
 
 
 def show_dry_run(marking: "Marking", uploads: "list[AbandonedUpload]", *, is_quiet: bool) -> None:

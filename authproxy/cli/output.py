@@ -10,6 +10,12 @@ def counted(count: int, noun: str, several: str | None = None) -> str:
     return f"{count} {noun if count == 1 else several or noun + 's'}"
 
 
+def in_hours(seconds: float) -> str:
+    """A time to wait: `24 h`; below two hours in minutes, `90 min`."""
+    hours = seconds / 3600
+    return f"{hours:.0f} h" if hours >= 2 else f"{max(1, round(seconds / 60))} min"  # noqa: PLR2004
+
+
 def with_referrers(line: str, count: int) -> str:
     """A line about an image, and how many referrers were new with it."""
     return f"{line}, with {counted(count, 'referrer')}" if count else line

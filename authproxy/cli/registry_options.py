@@ -28,6 +28,7 @@ Ca = Annotated[
     typer.Option(
         help="A file of CAs to trust, besides the system's, those in /etc/docker/certs.d/HOST, and for this machine"
         " certs/ca.pem in this folder.",
+        metavar="FILE",
         exists=True,
         dir_okay=False,
     ),

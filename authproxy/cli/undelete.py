@@ -10,15 +10,20 @@ from authproxy.cli.audited import operator, record_change
 from authproxy.cli.examples import examples
 from authproxy.cli.json_output import AsJson
 from authproxy.cli.local_storage import StorageOption, act_as_owner, find_local, is_read_only, opened
-from authproxy.cli.output import counted
+from authproxy.cli.output import counted, in_hours
 from authproxy.cli.settings import ConfigOption
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
     from authproxy.digest import Digest
     from authproxy.reference import Repository, Tag
+    from authproxy.registry.trash import Deleted
     from authproxy.registry.undelete import Restored
     from authproxy.storage.driver import Driver
+
+# Names of one deletion that are shown in its line; all are in the JSON.
+MAX_NAMED = 3
 
 EXAMPLES = examples(
     "authproxy undelete --list",
@@ -40,7 +45,8 @@ def undelete(
 ) -> None:
     """Restore what was deleted or collected in the storage on this machine: manifests with their blobs, and tags.
 
-    A tag that was pushed again since stays as it is. How long this is possible is set by storage.gc.trash.
+    A tag that was pushed again since stays as it is. How long this is possible is set by storage.gc.trash; --list says
+    for how long at least.
     """
     if name is None and not shows:
         raise typer.BadParameter("name what to restore: REPO:TAG, REPO@DIGEST or REPO; --list shows what there is")
@@ -53,7 +59,7 @@ def undelete(
     by = operator()
     act_as_owner(root)
     if shows:
-        asyncio.run(_list(root, repository, as_json=as_json))
+        asyncio.run(_list(root, repository, _trash_s(settings), as_json=as_json))
         return
     assert repository is not None
     restored = asyncio.run(_restore(root, repository, what, by))
@@ -66,6 +72,9 @@ def _parse(name: str) -> "tuple[Repository, Tag | Digest | None]":
     from authproxy.errors import RegistryError
     from authproxy.reference import parse_repository, parse_tag
 
+    host, _, path = name.partition("/")
+    if ":" in host and path:
+        raise typer.BadParameter(f"{name}: leave out the host: {path}")
     try:
         if "@" in name:
             repository, _, digest = name.partition("@")
@@ -114,39 +123,66 @@ def _counts(restored: "Restored") -> str:
     return f"{manifests}, {blobs} and {counted(len(restored.tags), 'tag')}"
 
 
-async def _list(root: Path, repository: "Repository | None", *, as_json: bool) -> None:
+def _trash_s(settings: "Settings | None") -> float:
+    from authproxy.maintenance.gc.collector import CollectOptions
+
+    if settings is None or settings.storage is None:
+        return CollectOptions().trash_s
+    return settings.storage.gc.trash.total_seconds()
+
+
+async def _list(root: Path, repository: "Repository | None", trash_s: float, *, as_json: bool) -> None:
     async with opened(root, read_only=True) as driver:
-        await _list_from(driver, repository, as_json=as_json)
+        await _list_from(driver, repository, trash_s, as_json=as_json)
 
 
-async def _list_from(driver: "Driver", repository: "Repository | None", *, as_json: bool) -> None:
-    from authproxy.cli.registry_run import printable
+async def _list_from(driver: "Driver", repository: "Repository | None", trash_s: float, *, as_json: bool) -> None:
+    from authproxy.maintenance.ticks import Ticks
     from authproxy.registry.trash import Trash
+    from authproxy.storage import state_layout
+    from authproxy.storage.records import Records
 
-    trash = Trash(driver)
+    trash, records = Trash(driver), Records(driver)
+    count = await Ticks(records).read()
+    is_collected = await records.read(state_layout.gc_enabled()) is not None
     names = [repository] if repository is not None else [name async for name in trash.repositories()]
-    count = 0
+    is_empty = True
     for each in names:
         async for deleted in trash.of(each):
-            count += 1
-            links = deleted.links
-            fields = {
-                "repository": each,
-                "at": deleted.at.isoformat(timespec="seconds"),
-                "by": deleted.by,
-                "why": deleted.why,
-                "tags": {tag: str(digest) for tag, digest in links.tags.items()},
-                "manifests": sorted(map(str, links.revisions)),
-                "blobs": len(links.layers),
-            }
-            if as_json:
-                typer.echo(json.dumps(fields, ensure_ascii=False))
-                continue
-            what = [f"{each}:{tag}" for tag in links.tags] or [f"{each}@{name}" for name in links.revisions]
-            shown = ", ".join(what[:3]) + (f" and {len(what) - 3} more" if len(what) > 3 else "")  # noqa: PLR2004
-            shown = shown or f"{each}: {counted(len(links.layers), 'blob')}"
-            who = f" by {deleted.by}" if deleted.by else ""
-            line = printable(f"{deleted.at:%Y-%m-%d %H:%M} {shown}: {deleted.why}{who}")
-            typer.echo(line.replace("\n", "\\n"))  # a subject must not make lines of its own
-    if not count and not as_json:
-        typer.echo("nothing is in the trash")
+            is_empty = False
+            left_s = max(0.0, trash_s - count.since_s(deleted.tick)) if is_collected else None
+            typer.echo(_json_line(deleted, left_s) if as_json else _line_of(deleted, left_s))
+    if as_json:
+        return
+    if is_empty:
+        typer.echo(f"nothing {'' if repository is None else f'of {repository} '}is in the trash")
+    elif not is_collected:
+        typer.echo("collection is off: what is in the trash stays there until `authproxy gc --enable`", err=True)
+
+
+def _json_line(deleted: "Deleted", left_s: float | None) -> str:
+    links = deleted.links
+    fields = {
+        "repository": deleted.repository,
+        "at": deleted.at.isoformat(timespec="seconds"),
+        "left_s": None if left_s is None else round(left_s),
+        "by": deleted.by,
+        "why": deleted.why,
+        "tags": {tag: str(digest) for tag, digest in links.tags.items()},
+        "manifests": sorted(map(str, links.revisions)),
+        "blobs": len(links.layers),
+    }
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _line_of(deleted: "Deleted", left_s: float | None) -> str:
+    from authproxy.cli.registry_run import printable
+
+    links, repository = deleted.links, deleted.repository
+    what = [f"{repository}:{tag}" for tag in links.tags] or [f"{repository}@{name}" for name in links.revisions]
+    shown = ", ".join(what[:MAX_NAMED]) + (f" and {len(what) - MAX_NAMED} more" if len(what) > MAX_NAMED else "")
+    shown = shown or f"{repository}: {counted(len(links.layers), 'blob')}"
+    left = "" if left_s is None else f", {in_hours(left_s)} left" if left_s else ", until the next run"
+    who = f", by {deleted.by}" if deleted.by else ""
+    line = printable(f"{deleted.at:%Y-%m-%d %H:%M} UTC{left}: {shown}{who}: {deleted.why}")
+    return line.replace("\n", "\\n")  # a subject must not make lines of its own

@@ -104,7 +104,7 @@ async def _show(root: Path, place: str | None, *, tags: bool, namespaces: bool, 
             if as_json:
                 typer.echo(in_json(_document(root, rows, found.totals, pulls)))
             else:
-                _tell(rows, _TAG_HEAD if tags else _HEAD, found.totals, pulls)
+                _tell(rows, _TAG_HEAD if tags else _NAMESPACE_HEAD if namespaces else _HEAD, found.totals, pulls)
     except (Incomplete, OSError, RegistryError) as error:
         raise StartError(_reason(error)) from error
     finally:
@@ -168,18 +168,22 @@ async def _tag_rows(found: "Usage", reader: "TagReader", is_meant: Callable[[str
 
 
 _HEAD = ("NAME", "OWN", "SHARED", "TAGS", "MANIFESTS", "PUSHED", "PULLED")
+_NAMESPACE_HEAD = ("NAME", "OWN", "SHARED", "REPOSITORIES", "TAGS", "MANIFESTS")
 _TAG_HEAD = ("TAG", "SIZE", "PUSHED", "BY", "PULLED", "BY")
 
 
 def _space_row(space: "Space", kind: str, times: "Times") -> Row:
+    counts = (str(space.tags), str(space.manifests))
+    is_namespace = kind == "namespace"
     columns = (
         space.name,
         in_words(space.own_bytes),
         in_words(space.shared_bytes),
-        str(space.tags),
-        str(space.manifests),
-        _moment(times.pushed),
-        _moment(times.pulled),
+        *(
+            (str(space.repositories), *counts)
+            if is_namespace
+            else (*counts, _moment(times.pushed), _moment(times.pulled))
+        ),
     )
     fields = {
         kind: space.name,
@@ -188,7 +192,7 @@ def _space_row(space: "Space", kind: str, times: "Times") -> Row:
         "tags": space.tags,
         "manifests": space.manifests,
         "upload_bytes": space.upload_bytes,
-        **({"repositories": space.repositories} if kind == "namespace" else _time_fields(times)),
+        **({"repositories": space.repositories} if is_namespace else _time_fields(times)),
     }
     return Row(space.name, space.own_bytes, space.own_bytes + space.shared_bytes, times, columns, fields)
 

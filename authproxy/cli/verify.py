@@ -259,6 +259,8 @@ def _parse_rate(text: str | None) -> int | None:
 
     if text is None:
         return None
+    if text.isdecimal():
+        raise typer.BadParameter(f"{text} is so many bytes: write the unit, such as {text}MB/s", param_hint="--rate")
     try:
         rate = parse_bytes(text.removesuffix("/s"))
     except ValueError as error:

@@ -98,8 +98,10 @@ class TextReport:
             f"read {looked} ({in_words(position.read_bytes)}){'' if self._is_sample else repositories}:"
             f" {', '.join(counts)}"
         )
-        if self._verified.isolated:
-            yield f"{counted(len(self._verified.isolated), 'blob')} went into quarantine: the next push repairs each"
+        back = {finding.digest for finding in position.findings if finding.is_repaired}
+        if isolated := [digest for digest in self._verified.isolated if digest not in back]:
+            are = "is" if len(isolated) == 1 else "are"
+            yield f"{counted(len(isolated), 'blob')} {are} in quarantine: the next push repairs each"
         yield self._to_do()
 
     def _to_do(self) -> str:

@@ -93,7 +93,7 @@ def test_damage_is_found_put_in_quarantine_and_healed_by_a_push(server: Server) 
         lines = verify(server, code=1).out.splitlines()
         assert lines[0] == f"damaged: {LAYER} is {len(IMAGE.layer)} bytes of something else"
         assert lines[2] == "  hits team/app:v1, team/app:v2"
-        assert lines[-2] == "1 blob went into quarantine: the next push repairs each"
+        assert lines[-2] == "1 blob is in quarantine: the next push repairs each"
         assert lines[-1].startswith("to do: push team/app:v1, team/app:v2, or fetch")
         assert lines[-1].endswith("authproxy verify config.yml --repair --from REGISTRY")
         time.sleep(1.1)  # a server looks once a second

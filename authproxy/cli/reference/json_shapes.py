@@ -40,7 +40,8 @@ SHAPES: Mapping[str, str] = {
     ),
     "undelete": (
         "{repository, tags: {…}, tags_kept…, manifests…, blobs…, missing…}; --list has an object a line, with"
-        " repository, at, by, why, tags, manifests and the number of blobs"
+        " repository, at, left_s, by, why, tags, manifests and the number of blobs; left_s is null"
+        " while collection is off"
     ),
     "usage": (
         "{storage, totals: {blobs, bytes, unlinked_blobs, unlinked_bytes, trash_blobs, trash_bytes, uploads,"

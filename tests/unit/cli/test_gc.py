@@ -208,6 +208,16 @@ def test_a_run_condemns_and_a_later_one_removes(root: Path, tmp_path: Path) -> N
     ]
     assert {line["by"] for line in listed} == {"garbage collection"}
     assert all(name in SHAPES["undelete"] for line in listed for name in line)
+    assert {line["left_s"] for line in listed} == {72 * 3600}
+    of_app = gc("undelete", "--list", APP, "--config", str(config)).stdout.splitlines()
+    assert of_app[0].endswith("by garbage collection: nothing needed it")
+    assert " UTC, 72 h left: team/app" in of_app[0]
+    assert gc("undelete", "--list", "team/none", "--config", str(config)).stdout == (
+        "nothing of team/none is in the trash\n"
+    )
+    gc("gc", "--disable", str(config))
+    unlimited = gc("undelete", "--list", "--config", str(config))
+    assert (" left: " in unlimited.stdout, "collection is off" in unlimited.stderr) == (False, True)
 
 
 def test_a_dry_run_is_possible_where_collection_is_on(root: Path) -> None:
@@ -317,9 +327,14 @@ def test_a_subject_makes_no_line_of_its_own_in_the_list_of_the_trash(root: Path)
 
     asyncio.run(delete())
     [line] = gc("undelete", "--list", "--storage", str(root)).stdout.splitlines()
-    assert line.endswith(r"team/app:v1: request by eve?\x1b[2J\nbob")
+    assert line.endswith(r"team/app:v1, by eve?\x1b[2J\nbob: request")
     [fields] = gc("undelete", "--list", "--json", "--storage", str(root)).stdout.splitlines()
     assert json.loads(fields)["by"] == "eve?\x1b[2J\nbob"
+
+
+def test_undelete_of_a_name_with_a_host_says_which_part_to_leave_out(root: Path) -> None:
+    result = refused("undelete", "localhost:5000/team/app:v1", "--storage", str(root))
+    assert (result.exit_code, "leave out the host: team/app:v1" in result.stderr) == (2, True)
 
 
 def test_undelete_of_what_is_not_in_the_trash_says_how_to_see_what_is(root: Path) -> None:

@@ -108,6 +108,9 @@ def test_tags_with_times_and_names(root: Path) -> None:
 def test_namespaces(root: Path) -> None:
     [row] = document("--storage", str(root), "--namespaces")["rows"]
     assert (row["namespace"], row["own_bytes"], row["shared_bytes"], row["repositories"]) == ("team/", 2430, 0, 2)
+    head, line, *_ = usage("--storage", str(root), "--namespaces").stdout.splitlines()
+    assert head.split() == ["NAME", "OWN", "SHARED", "REPOSITORIES", "TAGS", "MANIFESTS"]
+    assert line.split()[3:] == [str(row[name]) for name in ("repositories", "tags", "manifests")]
 
 
 def test_one_place(root: Path) -> None:
