@@ -1,9 +1,7 @@
 """Collection beside pushes, deletions and another collector, in every order; and with each guard switched off."""
 
-import asyncio
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -14,9 +12,10 @@ from authproxy.registry.promises import Promises
 from authproxy.storage.driver import Fence
 from authproxy.storage.layout import StorePath
 from tests.model.collecting import age, collect
+from tests.model.guards import Guard, check_that_nothing_is_lost, check_that_something_is_lost
 from tests.model.schedule import Act
 from tests.model.twins import BucketTwin, FolderTwin
-from tests.model.world import BLOBS, IMAGES, Scenario, World, run
+from tests.model.world import BLOBS, IMAGES, Scenario, World
 from tests.support.registry import sha256
 
 RUNS = int(os.environ.get("AUTHPROXY_MODEL_RUNS", "60"))
@@ -98,18 +97,7 @@ SCENARIOS = [
 @pytest.mark.parametrize("twin", TWINS, ids=["bucket", "folder"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_no_order_loses_what_was_acknowledged(scenario: Scenario, twin: type[BucketTwin]) -> None:
-    for seed in range(RUNS):
-        _, faults = asyncio.run(run(scenario, seed, twin))
-        assert not faults, (seed, faults)
-
-
-@dataclass(frozen=True)
-class Guard:
-    """A guard, and how it is switched off."""
-
-    what: str
-    scenario: Scenario
-    switch_off: Callable[[pytest.MonkeyPatch], None]
+    check_that_nothing_is_lost(scenario, twin, runs=RUNS)
 
 
 def _no_marks(patch: pytest.MonkeyPatch) -> None:
@@ -185,11 +173,4 @@ def test_without_a_guard_something_is_lost(
     guard: Guard, twin: type[BucketTwin], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guard.switch_off(monkeypatch)
-    steps, seed = 0, 0
-    while steps < MAX_STEPS:
-        taken, faults = asyncio.run(run(guard.scenario, seed, twin))
-        if faults:
-            return
-        steps += taken
-        seed += 1
-    pytest.fail(f"{seed} runs of {steps} steps lost nothing")
+    check_that_something_is_lost(guard.scenario, twin, max_steps=MAX_STEPS)
