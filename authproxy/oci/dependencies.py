@@ -1,11 +1,18 @@
 """The content that a stored manifest depends on. It may be invalid: another program may have written it."""
 
+import hashlib
 import json
 from typing import Any, NamedTuple
 
+from authproxy.bounded_cache import Bounded
 from authproxy.digest import Digest
 from authproxy.oci.manifest import find_digest
 from authproxy.oci.media_types import NON_DISTRIBUTABLE
+
+# What long manifests need is known by their SHA-256, so that each is parsed once: a hostile one takes 50 ms, an index may
+# name thousands, and each push of the index follows all of them. In bytes.
+KNOWN_FROM_BYTES = 16 * 1024
+_KNOWN_BYTES = 16 * 1024 * 1024
 
 
 class Dependencies(NamedTuple):
@@ -13,34 +20,43 @@ class Dependencies(NamedTuple):
 
     blobs: frozenset[Digest] = frozenset()
     manifests: frozenset[Digest] = frozenset()
+    elsewhere: frozenset[Digest] = frozenset()
+    """Those of the blobs that a registry need not hold: see Descriptor.is_elsewhere."""
+
+
+_known: Bounded[bytes, Dependencies] = Bounded(_KNOWN_BYTES)
 
 
 def read_dependencies(content: bytes) -> Dependencies:
     """Parse a manifest's bytes. A manifest that cannot be read depends on nothing.
 
     Parsed as leniently as JSON allows: content with these digests is protected, and another program may have stored a
-    manifest that our registry would refuse.
+    manifest that our registry would refuse. Call it on the event loop.
     """
+    if len(content) < KNOWN_FROM_BYTES:
+        return _parse(content)
+    key = hashlib.sha256(content).digest()
+    if (known := _known.get(key)) is not None:
+        _known.touch(key)
+        return known
+    found = _parse(content)
+    _known.put(key, found, 300 + 300 * sum(map(len, found)))
+    return found
+
+
+def _parse(content: bytes) -> Dependencies:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
         return Dependencies()
     if not isinstance(body, dict):
         return Dependencies()
+    layers = _entries(body.get("layers"))
     return Dependencies(
-        _digests([body.get("config"), *_entries(body.get("layers"))]), _digests(_entries(body.get("manifests")))
+        _digests([body.get("config"), *layers]),
+        _digests(_entries(body.get("manifests"))),
+        _digests([each for each in layers if is_elsewhere(each)]),
     )
-
-
-def find_elsewhere(content: bytes) -> frozenset[Digest]:
-    """The layers of a stored manifest that a registry need not hold: see Descriptor.is_elsewhere."""
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        return frozenset()
-    if not isinstance(body, dict):
-        return frozenset()
-    return _digests([each for each in _entries(body.get("layers")) if is_elsewhere(each)])
 
 
 def is_elsewhere(entry: Any) -> bool:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from authproxy.digest import Digest
 from authproxy.errors import Denied, ManifestBlobUnknown, ManifestInvalid, SizeInvalid
-from authproxy.oci.dependencies import find_elsewhere, read_dependencies
+from authproxy.oci.dependencies import read_dependencies
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_PLUGIN, MANIFESTS, OCI_CONFIG
 from authproxy.reference import Repository
@@ -81,7 +81,7 @@ async def follow(driver: Driver, repository: Repository, needed: Needed) -> Need
         for digest in sorted(level):  # one at a time: an index may name thousands, of some megabytes each
             content = (await read_manifests(driver, repository, [digest])).get(digest, b"")
             needs = read_dependencies(content)
-            inner |= needs.blobs - find_elsewhere(content)
+            inner |= needs.blobs - needs.elsewhere
             below |= needs.manifests
         level = below - seen
     return replace(needed, inner=frozenset(inner))

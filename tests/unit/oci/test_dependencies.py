@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.digest import Digest
+from authproxy.oci import dependencies
 from authproxy.oci.dependencies import Dependencies, read_dependencies
+from authproxy.oci.media_types import NON_DISTRIBUTABLE
 
 ONE, TWO = Digest.of(b"1"), Digest.of(b"2", "sha512")
 
@@ -56,3 +58,16 @@ def test_what_is_nested_without_end_names_nothing() -> None:
 )
 def test_what_our_registry_would_refuse_is_read_nonetheless(content: bytes) -> None:
     assert read_dependencies(content) == Dependencies(frozenset({ONE}))
+
+
+def test_a_long_manifest_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = json.dumps({"config": named(ONE), "padding": "x" * dependencies.KNOWN_FROM_BYTES}).encode()
+    assert read_dependencies(content) == Dependencies(frozenset({ONE}))
+    monkeypatch.setattr(dependencies, "_parse", None)
+    assert read_dependencies(content) == Dependencies(frozenset({ONE}))
+
+
+def test_a_layer_that_is_elsewhere() -> None:
+    layer = named(TWO) | {"mediaType": NON_DISTRIBUTABLE[0], "urls": ["https://x.example"]}
+    content = json.dumps({"config": named(ONE), "layers": [layer]}).encode()
+    assert read_dependencies(content) == Dependencies(frozenset({ONE, TWO}), elsewhere=frozenset({TWO}))
