@@ -9,8 +9,8 @@ from authproxy.digest import Digest
 from authproxy.oci.manifest import find_digest
 from authproxy.oci.media_types import NON_DISTRIBUTABLE
 
-# What long manifests need is known by their SHA-256, so that each is parsed once: a hostile one takes 50 ms, an index may
-# name thousands, and each push of the index follows all of them. In bytes.
+# What long manifests need is known by their SHA-256, so that each is parsed once: a hostile one takes 50 ms, an index
+# may name thousands, and each push of the index follows all of them. In bytes.
 KNOWN_FROM_BYTES = 16 * 1024
 _KNOWN_BYTES = 16 * 1024 * 1024
 

@@ -4,7 +4,8 @@ A manifest comes back under each of its names, with its notes in lists of referr
 it needs, as far as the trash has them, and with its tags where these don't exist. Nothing that is there is replaced.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -35,7 +36,7 @@ class Restored:
     manifests: set[Digest] = field(default_factory=set)
     blobs: set[Digest] = field(default_factory=set)
     missing: set[Digest] = field(default_factory=set)
-    """Content that a restored manifest needs and that is gone."""
+    """What is gone: content that a restored manifest needs, or a manifest, or one that needs such a manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,17 @@ class _Lost:
         return cls(records, tags, revisions, layers, referrers)
 
 
+@contextmanager
+def _noted(digest: Digest, restored: Restored, *, is_all: bool) -> Iterator[None]:
+    """Where all of a repository is restored, what is gone costs nothing else."""
+    try:
+        yield
+    except NotRestorable:
+        if not is_all:
+            raise
+        restored.missing.add(digest)
+
+
 class Undelete:
     """Restores from the trash of one storage. `by` is who does so, for the history."""
 
@@ -93,10 +105,12 @@ class Undelete:
         wanted, tags = self._choose(repository, lost, what)
         restored = Restored()
         for digest in wanted:
-            await self._restore(repository, lost, digest, tags, restored)
+            with _noted(digest, restored, is_all=what is None):
+                await self._restore(repository, lost, digest, tags, restored)
         for tag, digest in tags.items():
             if tag not in restored.tags and tag not in restored.tags_kept:
-                await self._set_tag(repository, tag, digest, restored)
+                with _noted(digest, restored, is_all=what is None):
+                    await self._set_tag(repository, tag, digest, restored)
         await self._tidy(repository, lost)
         return restored
 
@@ -133,6 +147,7 @@ class Undelete:
                 continue
             [content] = await self._driver.read([layout.blob(stored)], fresh=True)
             if not content:
+                restored.manifests.difference_update(name for name, is_one in waiting if is_one)  # they need it
                 raise NotRestorable(f"the content of {repository}@{each} is gone: only a push brings it back")
             if is_complete:
                 await self._publish(repository, lost, _Found(each, stored, content), tags, restored)

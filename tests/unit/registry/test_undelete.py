@@ -157,3 +157,18 @@ async def test_deeply_nested_indexes_come_back() -> None:
             sys.setrecursionlimit(limit)
         assert restored.manifests == set(links)
         assert (await registry.get(f"/v2/{APP}/manifests/{digest}")).status_code == 200
+
+
+async def test_what_is_gone_costs_nothing_else_of_its_repository(driver: Driver, registry: httpx.AsyncClient) -> None:
+    gone, kept = [await push_image(registry, APP, tag) for tag in ("a", "b")]
+    content = (await registry.get(f"/v2/{APP}/manifests/a")).content
+    above = await push_manifest(registry, APP, "all", index([content]), media_types.OCI_INDEX)
+    for reference in ("a", above, gone, kept):
+        await delete(registry, reference)
+    await driver.delete(layout.blob(parse_digest(gone)))
+    restored = await Undelete(driver).restore(APP, None)
+    assert restored.tags == {"b": parse_digest(kept)}
+    assert restored.manifests == {parse_digest(kept)}
+    assert restored.missing == {parse_digest(gone), parse_digest(above)}
+    with pytest.raises(NotRestorable, match="only a push"):
+        await Undelete(driver).restore(APP, parse_digest(above))
