@@ -135,7 +135,7 @@ class RepositoryCheck:
                         self._say(
                             Kind.LINK_WITHOUT_CONTENT,
                             path,
-                            f"names {stored}, which is not stored; pushes send it again",
+                            f"the link to {stored}, which is not stored; pushes send it again",
                         )
                 elif stored != digest:
                     await self._check_alias(digest, stored, path)

@@ -21,6 +21,8 @@ import os, sys
 
 class Closed:
     def find_spec(self, name, path=None, target=None):
+        if name in sys.builtin_module_names:
+            return None
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 from authproxy.files import owner_rights
@@ -42,7 +44,8 @@ CONFIG = """
 version: 0.1
 storage: {{filesystem: {{rootdirectory: {root}}}}}
 http: {{addr: 127.0.0.1:0}}
-auth: none
+auth: {{htpasswd: {{realm: test, path: {root}.htpasswd}}}}
+audit: {{file: {{path: {root}.log}}}}
 """
 RETENTION = """
 version: 1
@@ -81,6 +84,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("storage")
     asyncio.run(_fill(folder / "registry"))
     (folder / "config.yml").write_text(CONFIG.format(root=folder / "registry"), encoding="utf-8")
+    (folder / "registry.htpasswd").touch()
     (folder / "retention.yaml").write_text(RETENTION, encoding="utf-8")
     return folder / "config.yml"
 
