@@ -187,7 +187,7 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
     from authproxy.maintenance.gc.sweep import Superseded
     from authproxy.maintenance.jobs import Job, Jobs
     from authproxy.maintenance.lease import LeaseLost
-    from authproxy.storage.records import Records
+    from authproxy.storage.records import Records, RecordUnreadable
 
     line = ProgressLine()
     async with opened(root) as driver:
@@ -213,7 +213,9 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
                 errno.EDQUOT,
             ):  # of the storage: Unavailable
                 raise _no_temporary_file(error) from error
-            raise StartError(printable(f"the run ended early: {error}; the next one goes on")) from error
+            # What can't be read has to be repaired first; everything else passes.
+            more = "" if isinstance(error, (Incomplete, RecordUnreadable)) else "; the next one goes on"
+            raise StartError(printable(f"the run ended early: {error}{more}")) from error
         except (Superseded, LeaseLost) as error:
             raise StartError("another collector has taken over; run `authproxy gc` again later") from error
         finally:

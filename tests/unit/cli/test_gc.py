@@ -257,6 +257,13 @@ def test_a_damaged_record_is_named_and_ends_the_command(root: Path, command: lis
         gc(*command, "--storage", str(root))
 
 
+def test_a_run_that_a_damaged_record_ends_says_what_to_do(root: Path) -> None:
+    gc("gc", "--enable", "--storage", str(root))
+    (root / state_layout.gc_state()).write_text("x")
+    with pytest.raises(StartError, match=r"gc/state .* is damaged; .*, or remove it: [^;]*$"):
+        gc("gc", "--storage", str(root))
+
+
 def test_a_run_by_hand_leaves_the_time_of_the_servers_next_run(root: Path) -> None:
     gc("gc", "--enable", "--storage", str(root))
     gc("gc", "--storage", str(root))
