@@ -1,12 +1,12 @@
 """What each guard is for: with it, no order of steps loses anything; without it, some order does."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
 
-from tests.model.twins import BucketTwin
+from tests.model.twins import BucketTwin, FolderTwin
 from tests.model.world import Scenario, run
 
 
@@ -17,6 +17,7 @@ class Guard:
     what: str
     scenario: Scenario
     switch_off: Callable[[pytest.MonkeyPatch], None]
+    twins: Sequence[type[BucketTwin]] = (BucketTwin, FolderTwin)
 
 
 def check_that_nothing_is_lost(scenario: Scenario, twin: type[BucketTwin], *, runs: int) -> None:

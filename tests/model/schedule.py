@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
-Act: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+Act: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
 
 # Steps of one run after which something waits for ever.
 MAX_STEPS = 20_000

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from authproxy.maintenance.gc import collector, sweep
 from authproxy.maintenance.gc.sweep import Sweep
 from authproxy.registry.promises import Promises
 from authproxy.storage.driver import Fence
@@ -15,7 +16,7 @@ from tests.model.collecting import age, collect
 from tests.model.guards import Guard, check_that_nothing_is_lost, check_that_something_is_lost
 from tests.model.schedule import Act
 from tests.model.twins import BucketTwin, FolderTwin
-from tests.model.world import BLOBS, IMAGES, Scenario, World
+from tests.model.world import BLOBS, IMAGES, INDEXES, Scenario, World
 from tests.support.registry import sha256
 
 RUNS = int(os.environ.get("AUTHPROXY_MODEL_RUNS", "60"))
@@ -50,6 +51,14 @@ async def an_index_of_an_untagged_manifest(world: World) -> list[Act]:
     return [partial(world.push, world.core(), "list", "l"), partial(collect, world)]
 
 
+async def an_untagged_manifest_is_asked_for(world: World) -> list[Act]:
+    """A client finds an image by HEAD, and relies on it."""
+    await world.push(world.core(), "first", "old")
+    await world.ask(world.core(), "DELETE", "manifests/old")
+    await age(world)
+    return [partial(world.find, world.core(), FIRST), partial(collect, world)]
+
+
 async def bytes_without_links(world: World) -> list[Act]:
     """Content that no repository has any more is pushed again while its bytes go."""
     await world.push(world.core(), "first", FIRST)
@@ -65,6 +74,20 @@ async def two_collectors(world: World) -> list[Act]:
     await age(world)
     return [
         partial(world.push, world.core(), "first", "t"),
+        partial(collect, world),
+        partial(collect, world),
+    ]
+
+
+async def two_collectors_of_bytes(world: World) -> list[Act]:
+    """A manifest whose bytes have no link is pushed again, while two collectors remove bytes."""
+    await world.push(world.core(), "second", SECOND)
+    await world.push(world.core(), "list", "l")
+    await world.ask(world.core(), "DELETE", f"manifests/{SECOND}")
+    await world.ask(world.core(), "DELETE", f"manifests/{sha256(INDEXES['list'])}")
+    await age(world, runs=2)
+    return [
+        partial(world.push, world.core(), "second", SECOND),
         partial(collect, world),
         partial(collect, world),
     ]
@@ -88,8 +111,10 @@ SCENARIOS = [
     blobs_that_wait_for_their_manifest,
     an_untagged_manifest_is_tagged_again,
     an_index_of_an_untagged_manifest,
+    an_untagged_manifest_is_asked_for,
     bytes_without_links,
     two_collectors,
+    two_collectors_of_bytes,
     a_deletion_too,
 ]
 
@@ -158,17 +183,32 @@ def _marks_in_any_order(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Promises, "_marks_of", the_other_way_round)
 
 
+def _no_wait_for_a_batch(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: Any) -> None:
+        return None
+
+    for module in (sweep, collector):
+        patch.setattr(module, "outlast_batch", nothing)
+
+
 GUARDS = [
-    Guard("what a manifest needs is kept before it", an_index_of_an_untagged_manifest, _marks_in_any_order),
+    Guard("what a manifest needs is kept before it", an_untagged_manifest_is_asked_for, _marks_in_any_order),
     Guard("a promise writes marks", blobs_that_wait_for_their_manifest, _no_marks),
     Guard("a promise reads the state again", blobs_that_wait_for_their_manifest, _no_second_read),
     Guard("the sweep looks for marks", blobs_that_wait_for_their_manifest, _no_look_for_marks),
     Guard("removals depend on the state", two_collectors, _no_fence),
+    Guard("a batch is over before another", two_collectors_of_bytes, _no_wait_for_a_batch, twins=(BucketTwin,)),
 ]
 
 
-@pytest.mark.parametrize("twin", TWINS, ids=["bucket", "folder"])
-@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.what)
+@pytest.mark.parametrize(
+    ("guard", "twin"),
+    [
+        pytest.param(guard, twin, id=f"{guard.what}-{'folder' if twin is FolderTwin else 'bucket'}")
+        for guard in GUARDS
+        for twin in guard.twins
+    ],
+)
 def test_without_a_guard_something_is_lost(
     guard: Guard, twin: type[BucketTwin], monkeypatch: pytest.MonkeyPatch
 ) -> None:

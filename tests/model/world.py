@@ -117,6 +117,13 @@ class World:
                 return
             await self.schedule.sleep(20.0)
 
+    async def find(self, core: Core, digest: str, repository: str = REPOSITORY) -> int:
+        """Ask for a manifest with HEAD, as clients do before they push it, or an index of it. Returns the status."""
+        operation = self._begin("head", digest, digest, repository)
+        operation.status, _ = await self.ask(core, "HEAD", f"manifests/{digest}", repository=repository)
+        operation.ended = self.schedule.now
+        return operation.status
+
     async def delete(self, core: Core, reference: str, repository: str = REPOSITORY) -> None:
         """Delete a tag, or a manifest by its digest."""
         digest = reference if ":" in reference else ""
@@ -179,9 +186,7 @@ class World:
         """Push the images of an index. False: one was refused, and the client gives up."""
         for content in contents:
             path = f"manifests/{sha256(content)}"
-            found = self._begin("head", sha256(content), sha256(content), repository)
-            status, _ = await self.ask(core, "HEAD", path, repository=repository)
-            found.status, found.ended = status, self.schedule.now
+            status = await self.find(core, sha256(content), repository)
             if status != 200:
                 await self._push_blobs(core, content, repository, source)
                 status, _ = await self.ask(core, "PUT", path, content, repository)

@@ -21,7 +21,7 @@ from authproxy.maintenance.gc.marking import Marking, mark
 from authproxy.maintenance.gc.options import MarkingOptions, Untagged
 from authproxy.maintenance.gc.pace import Pace
 from authproxy.maintenance.gc.records import RecordSorter
-from authproxy.maintenance.gc.sweep import Superseded, Sweep, Swept
+from authproxy.maintenance.gc.sweep import Superseded, Sweep, Swept, outlast_batch
 from authproxy.maintenance.gc.tidy import Tidy
 from authproxy.maintenance.ticks import Count, Ticks, tick_for
 from authproxy.registry.gc_marks import MARK_BYTES, Kind, mark_of
@@ -273,6 +273,7 @@ class Collector:
         if record is None:
             written = await self._records.create(state_layout.gc_state(), fields)
         else:
+            await outlast_batch(self._driver, record, self._sleep)  # of another collector
             written = await self._records.swap(record, fields)
         if written is None:
             raise Superseded

@@ -81,6 +81,7 @@ class Sweep:
         self._pace = pace
         self._removed = removed
         self._sleep = sleep
+        self._batch: str | None = None  # the one that this sweep has begun last
         self._left: dict[bytes, Candidate] = {}  # of the batch: not removed yet
 
     @property
@@ -90,16 +91,8 @@ class Sweep:
 
     async def recover(self) -> None:
         """End the batch of a collector that has stopped, once the storage refuses its deletions. Raises Superseded."""
-        state = parse_state(self._state)
-        while state is not None and state.batch is not None:
-            if self._driver.fence_s and (left := state.until - self._driver.clock_s()) > 0:
-                await self._sleep(left)
-            elif (
-                swapped := await self._records.swap(self._state, {**self._state.fields, "deleting": None})
-            ) is not None:
-                self._state = swapped
-                return
-            state = await self._reread()
+        if _batch_of(self._state) is not None:
+            await self._swap(None)
 
     async def remove_indexes(self, candidates: AsyncIterator[Candidate]) -> None:
         """Remove the revision links of indexes among these."""
@@ -200,25 +193,36 @@ class Sweep:
         name = secrets.token_hex(8)
         marks = b"".join(sorted(each.mark for each in batch))
         await self._driver.write(state_layout.gc_deleting(self._epoch, name), marks)
-        await self._swap({"batch": name, "until": self._driver.clock_s() + self._driver.fence_s})
+        await self._swap(name)
 
-    async def _prolong(self, batch: str) -> None:
+    async def _prolong(self) -> None:
         """Give the batch more time, unless a promise has cancelled it since the state was read."""
-        deleting = {"batch": batch, "until": self._driver.clock_s() + self._driver.fence_s}
-        swapped = await self._records.swap(self._state, {**self._state.fields, "deleting": deleting})
-        self._state = swapped or self._state
+        await self._try_to_swap(self._batch)
 
     async def _end(self) -> None:
-        if self._state.fields.get("deleting") is not None:
-            await self._swap(None)
+        """Take the batch out of the state, unless a promise or another collector has."""
+        while self._batch is not None and _batch_of(self._state) == self._batch:
+            if not await self._try_to_swap(None):
+                await self._reread()
 
-    async def _swap(self, deleting: dict[str, object] | None) -> None:
+    async def _swap(self, batch: str | None) -> None:
+        """Name this batch in the state, once that of another collector is over. Raises Superseded."""
         while True:
-            swapped = await self._records.swap(self._state, {**self._state.fields, "deleting": deleting})
-            if swapped is not None:
-                self._state = swapped
+            if _batch_of(self._state) != self._batch:
+                await outlast_batch(self._driver, self._state, self._sleep)
+            if await self._try_to_swap(batch):
                 return
             await self._reread()
+
+    async def _try_to_swap(self, batch: str | None) -> bool:
+        deleting = None
+        if batch is not None:
+            deleting = {"batch": batch, "until": self._driver.clock_s() + self._driver.fence_s}
+        swapped = await self._records.swap(self._state, {**self._state.fields, "deleting": deleting})
+        if swapped is None:
+            return False
+        self._state, self._batch = swapped, batch
+        return True
 
     async def _reread(self) -> Condemned:
         """Read the state, which a push has changed. Raises Superseded where another collector has."""
@@ -231,13 +235,12 @@ class Sweep:
 
     async def _remove(self, paths: Sequence[tuple[Candidate | None, StorePath]]) -> int:
         """Remove these, in order, until a promise cancels. Returns how many candidates have gone."""
-        mine = self._state.fields["deleting"]["batch"]
         count = 0
         for candidate, path in paths:
             while not await self._driver.delete_fenced(path, self._fence()):
-                if (await self._reread()).batch != mine:
+                if (await self._reread()).batch != self._batch:
                     return count
-                await self._prolong(mine)
+                await self._prolong()
             if candidate is not None:
                 count += 1
                 self._count(candidate)
@@ -253,6 +256,21 @@ class Sweep:
         if candidate.repository is not None:
             count = self.swept.by_repository.get(candidate.repository, 0)
             self.swept.by_repository[candidate.repository] = count + 1
+
+
+async def outlast_batch(driver: Driver, state: Record, sleep: Callable[[float], Awaitable[None]]) -> None:
+    """Wait until the storage refuses the deletions of the batch that the state names, if it names one.
+
+    Only then may the state name another: a promise looks for what it promises in the batch of the moment.
+    """
+    condemned = parse_state(state)
+    if driver.fence_s and condemned is not None and condemned.batch is not None:
+        await sleep(max(0.0, condemned.until - driver.clock_s()))
+
+
+def _batch_of(state: Record) -> str | None:
+    condemned = parse_state(state)
+    return None if condemned is None else condemned.batch
 
 
 def _repository(candidate: Candidate) -> Repository:
