@@ -14,11 +14,11 @@ from authproxy.oci.media_types import INDEXES, MANIFESTS, NON_DISTRIBUTABLE, OCI
 
 # The fields of most descriptors: without others there is no more to parse.
 _USUAL_FIELDS = frozenset({"mediaType", "digest", "size", "platform"})
-# The characters whose number decides the time to parse.
 # Fields that say what a manifest is, and what it needs.
 _READ = frozenset({"schemaVersion", "mediaType", "config", "layers", "manifests", "subject"})
 _READ_FOLDED = frozenset(field.casefold() for field in _READ)
 
+# The characters whose number decides the time to parse.
 _PARTS = (b"{", b"[", b",")
 
 

@@ -206,17 +206,17 @@ class Promises:
         self, repository: Repository, names: Sequence[Digest], content: bytes
     ) -> list[Collection[bytes]]:
         """The marks of a manifest and of all that it needs: bytes and blobs, then manifests, the innermost first."""
-        needed: set[bytes] = set()
+        needed: dict[bytes, None] = {}  # in order, each once
         revisions: list[list[bytes]] = []
         followed = set(names)
 
         async def add(name: Digest, body: bytes) -> frozenset[Digest]:
             revisions[-1] += revision_marks(repository, names if name == names[0] else [name], body)
-            needed.add(mark_of(Kind.BYTES, None, _stored(name, body)))
+            needed[mark_of(Kind.BYTES, None, _stored(name, body))] = None
             needs = read_dependencies(body)
             entries = sorted(needs.blobs | needs.manifests)
             for blob, link in zip(entries, await self._links(repository, entries), strict=True):
-                needed.update(blob_marks(repository, blob, link or blob))
+                needed.update(dict.fromkeys(blob_marks(repository, blob, link or blob)))
             return needs.manifests
 
         revisions.append([])

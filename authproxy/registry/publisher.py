@@ -94,7 +94,7 @@ class Publisher:
         paths = [layout.tag_current(repository, tag) for tag in tags]
         revisions = [layout.revision_link(repository, name) for name in names]
         links = await self._driver.read([*paths, *revisions], fresh=True)
-        return Begun(dict(zip(tags, links, strict=False)), until, not any(links[len(tags) :]))
+        return Begun(dict(zip(tags, links[: len(tags)], strict=True)), until, not any(links[len(tags) :]))
 
     async def publish(self, begun: Begun, new: Publication, look: Look) -> list[Tag]:
         """Make a manifest visible, then its tags. Durable on return.
