@@ -1,7 +1,7 @@
 """Reports each change of a command twice: to the operator, and to the audit log."""
 
-import getpass
 import os
+import pwd
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -10,6 +10,9 @@ from authproxy.cli.json_output import in_json
 
 if TYPE_CHECKING:
     from authproxy.config.settings import Settings
+
+# The one that has started the command.
+_ACCOUNT = os.getuid()
 
 
 def tell_change(change: str, settings: "Settings", *, as_json: bool = False, **fields: Any) -> None:
@@ -50,8 +53,10 @@ def record_change(change: str, settings: "Settings | None") -> None:
 
 
 def operator() -> str:
-    """The login name of the operator on this machine, also under sudo."""
+    """The login name of the operator on this machine, also under sudo, and once the command is another account."""
+    if named := next(filter(None, map(os.environ.get, ("SUDO_USER", "LOGNAME", "USER"))), None):
+        return named
     try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return str(os.getuid())
+        return pwd.getpwuid(_ACCOUNT).pw_name
+    except KeyError:  # a container's user need not have a name
+        return str(_ACCOUNT)

@@ -1,6 +1,8 @@
 """What a command changes is told to whoever runs it and to the audit log."""
 
 import json
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from authproxy.cli import app as root
-from authproxy.cli.audited import tell_change
+from authproxy.cli.audited import operator, tell_change
 from authproxy.config.load import load
 from authproxy.config.settings import Settings
 from authproxy.token.keyring import KeyRing
@@ -77,14 +79,19 @@ def test_a_log_that_cannot_be_written_is_a_warning(
 
 
 def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody() -> str:
-        raise KeyError("getpwuid(): uid not found: 4711")
-
-    monkeypatch.delenv("SUDO_USER")
-    monkeypatch.setattr("getpass.getuser", nobody)
-    monkeypatch.setattr("os.getuid", lambda: 4711)
+    for name in ("SUDO_USER", "LOGNAME", "USER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("authproxy.cli.audited._ACCOUNT", 4711)
     tell_change("added alice", configured("audit: {file: {path: audit.log}}"))
     assert line("audit.log")["user"] == "4711"
+
+
+def test_the_operator_is_who_started_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not the owner of a storage, whose account it has taken since."""
+    for name in ("SUDO_USER", "LOGNAME", "USER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4711)
+    assert operator() == pwd.getpwuid(os.geteuid()).pw_name
 
 
 def test_what_commands_change_is_in_the_log_of_the_configuration(folder: Path) -> None:
