@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.audited import record_change
 from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
 from authproxy.cli.json_output import AsJson, in_json
 from authproxy.cli.local_storage import StorageOption, act_as_owner, find_local, is_read_only
+from authproxy.cli.output import counted
 from authproxy.cli.progress_line import ProgressLine
 from authproxy.cli.registry_options import Ca, PasswordStdin, PlainHttp, User, open_registries, parse_registry
 from authproxy.cli.registry_run import INTERRUPTED, STOPPED
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from authproxy.images.registries import Registries
     from authproxy.maintenance.verify.position import Position
     from authproxy.maintenance.verify.sample import Sample
+    from authproxy.maintenance.verify.verification import Verified
     from authproxy.registry_client.client import RegistryClient
 
 EXAMPLES = examples(
@@ -101,6 +104,8 @@ def verify(
         writes = repair if storage is not None else _may_write(settings, repairs=repair, is_dry=dry_run)
         with opened_progress_file(resume) as progress:
             code = run.go(root, registries, progress, writes=writes, words=_own_words(named, storage))
+        if run.changes:
+            record_change(f"verified {root}: {', '.join(run.changes)}", settings)
     except StartError as error:
         tell(error)
         code = UNKNOWN
@@ -124,6 +129,8 @@ class _Run:
         self._rate = rate
         self._repairs = repairs
         self._as_json = as_json
+        self.changes: list[str] = []
+        """What was changed in the storage, in words."""
 
     def go(self, root: Path, registries: "Registries", progress: ProgressFile, *, writes: bool, words: str) -> int:
         """Verify and report. Returns the exit code."""
@@ -174,6 +181,7 @@ class _Run:
                 repaired = Repaired()
                 if self._repairs:
                     repaired.has_more = await Repair(driver, source).repair(verified, repaired.note)
+                self._note_changes(verified, repaired)
             except (OSError, Unavailable) as error:
                 raise StartError(f"{root} can't be read: {error}") from error
             finally:
@@ -185,6 +193,12 @@ class _Run:
         else:
             TextReport(verified, repaired, words, is_sample=self._sample is not None).show()
         return exit_code(verified)
+
+    def _note_changes(self, verified: "Verified", repaired: Repaired) -> None:
+        if verified.isolated:
+            self.changes.append(f"put {counted(len(verified.isolated), 'blob')} in quarantine")
+        if repaired.done:
+            self.changes.append(f"repaired {counted(repaired.done, 'fault')}")
 
 
 class _Follower:

@@ -32,11 +32,13 @@ class Repaired:
 
     failures: dict[str, str] = field(default_factory=dict)
     has_more: bool = False
+    done: int = 0
 
     def note(self, finding: "Finding", why: str | None) -> None:
         """Note that a finding was repaired, or why not."""
         if why is None:
             self.failures.pop(_key(finding), None)
+            self.done += 1
         else:
             self.failures[_key(finding)] = why
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.audited import record_change
 from authproxy.cli.examples import examples
 from authproxy.cli.local_storage import StorageOption, act_as_owner, is_read_only, root_of
 from authproxy.cli.output import counted, in_words
@@ -78,7 +79,11 @@ def retention(
             )
         act_as_owner(root)
         command = _Command(root, loaded, Report(as_json=as_json), yes=yes, is_dry=dry_run)
-        run(command.run(named), command.report, "retention")
+        try:
+            run(command.run(named), command.report, "retention")
+        finally:
+            if command.removed:
+                record_change(f"removed {command.removed} by the retention of {path}", settings)
 
 
 def _parse(name: str) -> "Repository":
@@ -107,6 +112,15 @@ class _Command:
         self._removed = 0
         self._touched = 0
 
+    @property
+    def removed(self) -> str:
+        """What was removed, in words; empty if nothing was."""
+        return f"{counted(self._removed, 'image')} in {self._where}" if self._removed else ""
+
+    @property
+    def _where(self) -> str:
+        return counted(self._touched, "repository", "repositories")
+
     async def run(self, named: "list[Repository]") -> None:
         """Decide and remove, repository by repository. Raises StartError."""
         from dataclasses import replace
@@ -132,14 +146,11 @@ class _Command:
             await driver.close()
 
     def _sum_up(self, *, is_collected: bool) -> None:
-        where = f"in {counted(self._touched, 'repository', 'repositories')}"
         if self._is_dry:
-            self.report.say(f"would free {in_words(self._frees)} {where}")
+            self.report.say(f"would free {in_words(self._frees)} in {self._where}")
         elif self._removed:
             free = "the garbage collector frees" if is_collected else "collection is off; `authproxy gc --enable` frees"
-            self.report.say(
-                f"removed {counted(self._removed, 'image')} {where}, into the trash; {free} {in_words(self._frees)}"
-            )
+            self.report.say(f"removed {self.removed}, into the trash; {free} {in_words(self._frees)}")
         else:
             self.report.say("nothing was removed")
 

@@ -124,6 +124,25 @@ def test_a_link_is_repaired_and_then_nothing_is_to_be_done(root: Path) -> None:
     verify("--storage", root, code=0)
 
 
+def test_what_was_changed_is_in_the_audit_log(root: Path, config: Path) -> None:
+    log, users = root.parent / "audit.log", root.parent / "htpasswd"
+    users.touch()
+    config.write_text(
+        config.read_text().replace("auth: none", f"auth: {{htpasswd: {{realm: r, path: {users}}}}}")
+        + f"audit: {{file: {{path: {log}}}}}\n"
+    )
+    verify(config, code=0)
+    assert not log.exists()
+    spoil(root)
+    verify(config, code=1)
+    (root / layout.layer_link(APP, Digest.of(CONFIG))).unlink()
+    verify(config, "--repair", code=1)
+    assert [json.loads(line)["reason"] for line in log.read_text().splitlines()] == [
+        f"verified {root}: put 1 blob in quarantine",
+        f"verified {root}: put 1 blob in quarantine, repaired 1 fault",
+    ]
+
+
 def test_what_cannot_be_read_is_another_exit_code(root: Path) -> None:
     (root / layout.blob(LAYER_DIGEST)).unlink()
     (root / layout.blob(LAYER_DIGEST)).mkdir()

@@ -110,6 +110,19 @@ def test_it_removes_what_it_showed(root: Path) -> None:
     ]
 
 
+def test_what_was_removed_is_in_the_audit_log(root: Path) -> None:
+    Path("htpasswd").touch()
+    Path("config.yml").write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\naudit: {{file: {{path: audit.log}}}}\n"
+        "auth: {htpasswd: {realm: r, path: htpasswd}}\n"
+    )
+    asked = ["policy", "retention", "--policies", "p.yaml", "--config", "config.yml"]
+    for more in ("--dry-run", "--yes", "--yes"):
+        assert CliRunner().invoke(app, [*asked, more]).exit_code == 0
+    [line] = Path("audit.log").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["reason"] == "removed 2 images in 2 repositories by the retention of p.yaml"
+
+
 def test_only_named_repositories(root: Path) -> None:
     result = retention(root, "--yes", "team/b", "c", "gone")
     assert result.exit_code == 1
