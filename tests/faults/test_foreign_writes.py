@@ -53,8 +53,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def digest(server: Server) -> str:
     """The manifest of the tags v1 and v2, which are the only ones; both workers have listed them."""
     image = make_image("foreign")
-    with lister(server) as ask, server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
-        for tag in ask(TAGS).json().get("tags", []):
+    with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
+        for tag in ("v1", "v2", "v3"):  # by name: a worker may not list yet what the last test's program has set
             client.delete(f"/v2/{APP}/manifests/{tag}")
         for tag in ("v1", "v2"):
             push_image(client, APP, tag, image)
