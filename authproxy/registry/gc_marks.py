@@ -34,6 +34,11 @@ def mark_of(kind: Kind, repository: Repository | None, digest: Digest) -> bytes:
     return hashlib.sha256(f"{kind.value}\0{repository or ''}\0{digest}".encode()).digest()[:MARK_BYTES]
 
 
+def shard_of(mark: bytes | bytearray) -> str:
+    """The part of a list that has a mark: its first byte, as hex digits."""
+    return f"{mark[0]:02x}"
+
+
 def contains(marks: bytes | mmap, mark: bytes) -> bool:
     """Whether a sorted list, its marks one after the other, has this mark."""
     place = bisect_left(

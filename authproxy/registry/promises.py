@@ -26,7 +26,7 @@ from authproxy.digest import Digest
 from authproxy.errors import Unavailable
 from authproxy.oci.dependencies import read_dependencies
 from authproxy.reference import Repository
-from authproxy.registry.gc_marks import Kind, contains, mark_of
+from authproxy.registry.gc_marks import Kind, contains, mark_of, shard_of
 from authproxy.registry.links import each_manifest, find_digest
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver
@@ -170,7 +170,7 @@ class Promises:
         """Those of these marks that are condemned, and not known to be revived."""
         found = []
         for mark in marks:
-            if mark in self._revived or (shard := f"{mark[0]:02x}") not in state.shards:
+            if mark in self._revived or (shard := shard_of(mark)) not in state.shards:
                 continue
             condemned = await self._read_list(state_layout.gc_condemned(state.epoch, shard))
             if await self._is_named(state) if condemned is None else contains(condemned, mark):

@@ -24,7 +24,7 @@ from authproxy.maintenance.gc.records import RecordSorter
 from authproxy.maintenance.gc.sweep import Superseded, Sweep, Swept, outlast_batch
 from authproxy.maintenance.gc.tidy import Tidy
 from authproxy.maintenance.ticks import Count, Ticks, tick_for
-from authproxy.registry.gc_marks import MARK_BYTES, Kind, mark_of
+from authproxy.registry.gc_marks import MARK_BYTES, Kind, mark_of, shard_of
 from authproxy.registry.promises import parse_state
 from authproxy.registry.trash import Deleted, Trash
 from authproxy.registry.upload_purge import purge_uploads
@@ -285,7 +285,7 @@ class Collector:
         marks = bytearray()
 
         async def write() -> None:
-            shards.append(f"{marks[0]:02x}")
+            shards.append(shard_of(marks))
             await self._driver.write(state_layout.gc_condemned(epoch, shards[-1]), bytes(marks))
             marks.clear()
 

@@ -21,7 +21,7 @@ from authproxy.maintenance.gc.sweep import Superseded, Sweep
 from authproxy.reference import Repository
 from authproxy.registry import deleter
 from authproxy.registry.deletions import Deletions
-from authproxy.registry.gc_marks import Kind, mark_of
+from authproxy.registry.gc_marks import Kind, mark_of, shard_of
 from authproxy.registry.links import blob_names, digest_of, read_manifests, stored_blobs
 from authproxy.registry.promises import Condemned, parse_state
 from authproxy.registry.repository_walk import all_repositories
@@ -129,9 +129,9 @@ class Purge:
         return written
 
     async def _write_list(self, epoch: str, state: Condemned | None, mark: bytes) -> list[str]:
-        own, shards = _shard(mark), list[str]()
+        own, shards = shard_of(mark), list[str]()
         with ExitStack() as stack:
-            for shard, group in groupby(await self._condemned(stack, state), key=_shard):
+            for shard, group in groupby(await self._condemned(stack, state), key=shard_of):
                 marks = set(group)
                 await self._write_part(epoch, shard, marks | {mark} if shard == own else marks)
                 shards.append(shard)
@@ -153,7 +153,3 @@ class Purge:
 
     async def _write_part(self, epoch: str, shard: str, marks: Iterable[bytes]) -> None:
         await self._driver.write(state_layout.gc_condemned(epoch, shard), b"".join(sorted(marks)))
-
-
-def _shard(mark: bytes) -> str:
-    return f"{mark[0]:02x}"
