@@ -10,7 +10,7 @@ from authproxy.oci.dependencies import read_dependencies
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_PLUGIN, MANIFESTS, OCI_CONFIG
 from authproxy.reference import Repository
-from authproxy.registry.links import blob_links, read_manifests, sizes_of, stored_blobs, stored_manifests, to_link
+from authproxy.registry.links import blob_links, each_manifest, sizes_of, stored_blobs, stored_manifests, to_link
 from authproxy.registry.options import ManifestRules
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -78,8 +78,7 @@ async def follow(driver: Driver, repository: Repository, needed: Needed) -> Need
     while level and len(seen) < MAX_FOLLOWED:
         seen |= level
         below: set[Digest] = set()
-        for digest in sorted(level):  # one at a time: an index may name thousands, of some megabytes each
-            content = (await read_manifests(driver, repository, [digest])).get(digest, b"")
+        async for _, content in each_manifest(driver, repository, sorted(level)):
             needs = read_dependencies(content)
             inner |= needs.blobs - needs.elsewhere
             below |= needs.manifests
