@@ -8,6 +8,9 @@ import os
 
 from authproxy.log.alarms import sound
 
+# The disk, or the account's share of it, is full.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 _MESSAGES = {
     errno.ENOSPC: "the registry's storage is full",
     errno.EDQUOT: "the registry's storage is full",

@@ -1,6 +1,5 @@
 """`authproxy gc`, and `garbage-collect` as CNCF Distribution has it: what of a storage nothing needs."""
 
-import errno
 import json
 import os
 import time
@@ -187,6 +186,7 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
     from authproxy.maintenance.gc.sweep import Superseded
     from authproxy.maintenance.jobs import Job, Jobs
     from authproxy.maintenance.lease import LeaseLost
+    from authproxy.os_errors import FULL
     from authproxy.storage.records import Records, RecordUnreadable
 
     line = ProgressLine()
@@ -208,10 +208,7 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
                 Job(NAME, work, 1.0), waiting=lambda why: typer.echo(why, err=True), counts=False
             )
         except (Incomplete, Unavailable, OSError) as error:
-            if isinstance(error, OSError) and error.errno in (
-                errno.ENOSPC,
-                errno.EDQUOT,
-            ):  # of the storage: Unavailable
+            if isinstance(error, OSError) and error.errno in FULL:  # where the storage is full: Unavailable
                 raise _no_temporary_file(error) from error
             # What can't be read has to be repaired first; everything else passes.
             more = "" if isinstance(error, (Incomplete, RecordUnreadable)) else "; the next one goes on"

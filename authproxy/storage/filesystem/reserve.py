@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from authproxy.clock import Clock
-from authproxy.os_errors import report_machine_fault
+from authproxy.os_errors import FULL, report_machine_fault
 
 T = TypeVar("T")
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # A deletion leaves a record in the trash: two blocks with its folder. So this is enough for 500 of them.
 SIZE_BYTES = 4 * 1024 * 1024

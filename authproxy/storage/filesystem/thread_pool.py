@@ -1,7 +1,6 @@
 """Threads for blocking work: a bounded pool for a driver, and a lane in it for the jobs of one upload."""
 
 import asyncio
-import errno
 import threading
 import weakref
 from collections.abc import Callable
@@ -11,12 +10,10 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from authproxy.errors import Unavailable
-from authproxy.os_errors import report_machine_fault
+from authproxy.os_errors import FULL, report_machine_fault
 from authproxy.storage.driver import StorageFull
 
 T = TypeVar("T")
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # The jobs that threads take; None ends a thread.
 _Jobs: TypeAlias = SimpleQueue[Callable[[], object] | None]
@@ -174,7 +171,7 @@ def _with_known_errors(job: Callable[[], T], folder: str) -> T:
         message = report_machine_fault(error, folder)
         if message is None:
             raise
-        raise (StorageFull() if error.errno in _FULL else Unavailable(message)) from error
+        raise (StorageFull() if error.errno in FULL else Unavailable(message)) from error
 
 
 def _discard(discard: Callable[[T], object], future: asyncio.Future[T]) -> None:
