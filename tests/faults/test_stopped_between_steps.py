@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -24,6 +26,8 @@ from tests.support.peers import OUR_CONFIGURATION, running_docker_registry, runn
 from tests.support.program import environment, succeed
 from tests.support.registry import image, sha256
 from tests.support.server import AUTHPROXY, Server, running_server
+
+T = TypeVar("T")
 
 REPOSITORY = "team/app"
 CONFIG, LAYER = b"a config", b"a layer of many images"
@@ -37,7 +41,8 @@ BESIDE_S = 3.0
 MAX_AGE_S = 30.0
 
 DRIVER = "authproxy.storage.filesystem.driver:FilesystemDriver"
-PUBLICATION = "authproxy.storage.filesystem.publication:FilePublication"
+# A push that stops between its look for what it needs and its tag.
+MOVE = ("authproxy.storage.filesystem.publication:FilePublication.move", "")
 
 
 @dataclass
@@ -135,6 +140,21 @@ def stopping_server(folder: Folder, method: str, part: str) -> Iterator[tuple[Se
             os.kill(server.pid, signal.SIGCONT)
 
 
+@contextmanager
+def stopped(
+    folder: Folder, step: tuple[str, str], call: Callable[[str], T]
+) -> Iterator[tuple[int, Future[T], ThreadPoolExecutor]]:
+    """A call to a second server that has stopped before a step of it: the server's process, and the call.
+
+    With threads for what happens meanwhile.
+    """
+    with ThreadPoolExecutor() as threads, stopping_server(folder, *step) as (stops, armed):
+        armed.touch()
+        called = threads.submit(call, stops.url)
+        wait_until_stopped(stops.pid)
+        yield stops.pid, called, threads
+
+
 def get(url: str, path: str) -> httpx.Response:
     return httpx.get(f"{url}/v2/{REPOSITORY}/{path}", trust_env=False, timeout=60)
 
@@ -165,7 +185,7 @@ def wait_until_stopped(pid: int) -> None:
         time.sleep(0.02)
 
 
-def go_on(pid: int, *, beside: "Future[object] | None" = None) -> None:
+def go_on(pid: int, *, beside: Future[Any] | None = None) -> None:
     """Let what runs beside end, or wait for the process that has stopped, and let that go on."""
     deadline = time.monotonic() + BESIDE_S
     while beside is not None and not beside.done() and time.monotonic() < deadline:
@@ -196,7 +216,7 @@ def test_a_push_beside_a_collector_that_has_stopped(folder: Folder, where: str) 
     with ThreadPoolExecutor() as threads, folder.collecting(*{**SWEEP, **BYTES}[where]) as collector:
         wait_until_stopped(collector.pid)
         pushed = threads.submit(push, folder.server.url, "v1")
-        go_on(collector.pid, beside=pushed)  # type: ignore[arg-type]
+        go_on(collector.pid, beside=pushed)
         pushed.result()
         collector.wait(STOPPED_WITHIN_S)
     folder.assert_whole()
@@ -217,7 +237,7 @@ def test_a_collector_that_has_stopped_and_another_that_takes_over(folder: Folder
             push(folder.server.url, "v1")
 
         done = threads.submit(beside)
-        go_on(collector.pid, beside=done)  # type: ignore[arg-type]
+        go_on(collector.pid, beside=done)
         done.result()
         collector.wait(STOPPED_WITHIN_S)
     folder.assert_whole()
@@ -230,12 +250,9 @@ def test_a_collector_that_has_stopped_and_another_that_takes_over(folder: Folder
 )
 def test_a_deletion_that_has_stopped_and_a_push(folder: Folder, step: tuple[str, str]) -> None:
     push(folder.server.url, "old")
-    with ThreadPoolExecutor() as threads, stopping_server(folder, *step) as (stops, armed):
-        armed.touch()
-        deleted = threads.submit(folder.delete, sha256(IMAGE), stops.url)
-        wait_until_stopped(stops.pid)
+    with stopped(folder, step, partial(folder.delete, sha256(IMAGE))) as (pid, deleted, threads):
         pushed = threads.submit(push, folder.server.url, "v1")
-        go_on(stops.pid, beside=pushed)  # type: ignore[arg-type]
+        go_on(pid, beside=pushed)
         pushed.result()
         assert deleted.result() == 202
         folder.assert_whole()
@@ -243,12 +260,9 @@ def test_a_deletion_that_has_stopped_and_a_push(folder: Folder, step: tuple[str,
 
 def test_a_push_that_has_stopped_between_look_and_tag_and_a_deletion(folder: Folder) -> None:
     push(folder.server.url, "old")
-    with ThreadPoolExecutor() as threads, stopping_server(folder, f"{PUBLICATION}.move", "") as (stops, armed):
-        armed.touch()
-        pushed = threads.submit(put, stops.url, "v1")
-        wait_until_stopped(stops.pid)
+    with stopped(folder, MOVE, lambda url: put(url, "v1")) as (pid, pushed, threads):
         deleted = threads.submit(folder.delete, sha256(IMAGE))
-        go_on(stops.pid, beside=deleted)  # type: ignore[arg-type]
+        go_on(pid, beside=deleted)
         assert deleted.result() == 202
         assert pushed.result().status_code == 201
         folder.assert_whole()
@@ -256,25 +270,19 @@ def test_a_push_that_has_stopped_between_look_and_tag_and_a_deletion(folder: Fol
 
 def test_a_push_that_has_stopped_between_look_and_tag_and_a_collector(folder: Folder) -> None:
     folder.condemn_image()
-    with ThreadPoolExecutor() as threads, stopping_server(folder, f"{PUBLICATION}.move", "") as (stops, armed):
-        armed.touch()
-        pushed = threads.submit(push, stops.url, "v1")
-        wait_until_stopped(stops.pid)
+    with stopped(folder, MOVE, lambda url: push(url, "v1")) as (pid, pushed, _):
         assert folder.collect() == "removed 0 0"
-        go_on(stops.pid)
+        go_on(pid)
         pushed.result()
         folder.assert_whole()
 
 
 def test_a_push_that_was_stopped_for_long_overwrites_no_newer_one(folder: Folder) -> None:
     push(folder.server.url, "old")
-    with ThreadPoolExecutor() as threads, stopping_server(folder, f"{PUBLICATION}.move", "") as (stops, armed):
-        armed.touch()
-        pushed = threads.submit(put, stops.url, "v1")
-        wait_until_stopped(stops.pid)
+    with stopped(folder, MOVE, lambda url: put(url, "v1")) as (pid, pushed, _):
         push(folder.server.url, "v1", NEWER)
         time.sleep(MAX_AGE_S + 1)
-        go_on(stops.pid)
+        go_on(pid)
         assert pushed.result().status_code == 503
         folder.assert_whole("v1", NEWER)
 
