@@ -116,7 +116,7 @@ class Pusher(StormClient):
             try:
                 await self._push_once(chosen, to)
             except Refused as refused:
-                self.storm.done["pushed anew"] += 1
+                self.storm.done["pushed again"] += 1
                 if not self.storm.may_have_gone(to.repository, chosen, began):
                     self.storm.faults.append(
                         f"push of {to} ({chosen.digest}) {time.monotonic() - began:.1f} s: {refused}"
